@@ -1,0 +1,1 @@
+"""The local stack: real Postgres and real Kafka as child processes, from packages."""

@@ -1,0 +1,1 @@
+"""The wire: ids, events with their CloudEvents envelope, and REST bodies."""

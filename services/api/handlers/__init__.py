@@ -1,0 +1,1 @@
+"""One module per resource; a handler reads, decides what to append, and answers."""

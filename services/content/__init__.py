@@ -1,0 +1,1 @@
+"""The content service: pictures for briefs; it knows influencers through the events alone."""

@@ -1,0 +1,1 @@
+"""Read models built anew beside the live ones, compared with them, and put in their place."""

@@ -1,0 +1,1 @@
+"""What can draw an influencer."""

@@ -1,0 +1,100 @@
+"""Consumers set up the one safe way, and where in the log to begin."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from .faults import TopicMissing
+from .places import Partition, Start, StreamKey
+from .store import Position
+
+KAFKA_FAULTS = (KafkaError, TopicMissing, OSError, TimeoutError)
+STOP_TIMEOUT = 2.0
+
+
+def new_consumer(
+    bootstrap_servers: str, options: Mapping[str, Any], **fixed: Any
+) -> AIOKafkaConsumer:
+    """A consumer of bytes that sees only what is committed, and never commits or jumps by itself.
+
+    `options` (e.g. of TLS) may add to that, not change it.
+    """
+    return AIOKafkaConsumer(
+        **{
+            "fetch_max_wait_ms": 100,
+            "request_timeout_ms": 8_000,
+            "retry_backoff_ms": 100,
+            **options,
+            **fixed,
+            "bootstrap_servers": bootstrap_servers,
+            "isolation_level": "read_committed",
+            "enable_auto_commit": False,
+            # The store knows the position; a jump would lose events, or repeat them, silently.
+            "auto_offset_reset": "none",
+            "key_deserializer": None,
+            "value_deserializer": None,
+        }
+    )
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Leaves the group if Kafka answers; otherwise the group notices by itself."""
+    try:
+        with suppress(*KAFKA_FAULTS):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await consumer.stop()
+    finally:
+        for connection in list(consumer._client._conns.values()):
+            connection.close()  # nothing happens to one that is closed
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[Partition]:
+    """The partitions of `topics`. Raises TopicMissing."""
+    await consumer._client.force_metadata_update()
+    found: list[Partition] = []
+    for topic in topics:
+        numbers = consumer._client.cluster.partitions_for_topic(topic)
+        if not numbers:
+            raise TopicMissing(topic)
+        found.extend(Partition(topic, number) for number in sorted(numbers))
+    return found
+
+
+async def partition_of_stream(consumer: AIOKafkaConsumer, stream: StreamKey) -> Partition:
+    """The partition that the stream's key belongs to: Kafka's default partitioner."""
+    partitions = await partitions_of(consumer, [stream.topic])
+    chosen: int = (murmur2(stream.key.encode()) & 0x7FFFFFFF) % len(partitions)
+    return partitions[chosen]
+
+
+async def first_positions(
+    consumer: AIOKafkaConsumer, partitions: Collection[Partition], start: Start
+) -> dict[Partition, Position]:
+    """Where `start` is in each of `partitions`."""
+    if not partitions:
+        return {}
+    places = [TopicPartition(*partition) for partition in partitions]
+    beginnings = await consumer.beginning_offsets(places)
+    offsets = dict(beginnings)
+    if start.at_end:
+        offsets = await consumer.end_offsets(places)
+    elif start.moment:
+        offsets = await _offsets_at(consumer, places, max(0, int(start.moment.timestamp() * 1000)))
+    offsets |= {TopicPartition(*place): offset for place, offset in start.offsets.items()}
+    return {
+        Partition(*place): Position(offsets[place], offsets[place] <= beginnings[place])
+        for place in places
+    }
+
+
+async def _offsets_at(
+    consumer: AIOKafkaConsumer, places: list[TopicPartition], moment: int
+) -> dict[TopicPartition, int]:
+    found = await consumer.offsets_for_times({place: moment for place in places})
+    ends = await consumer.end_offsets(places)
+    return {place: ends[place] if found[place] is None else found[place].offset for place in places}

@@ -1,0 +1,1 @@
+"""`influencerctl`: what an operator does."""

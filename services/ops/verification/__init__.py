@@ -1,0 +1,1 @@
+"""`influencerctl verify`: the log folded again, and compared with what the database holds."""

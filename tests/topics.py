@@ -1,0 +1,27 @@
+"""Topics of one test alone, which their names tell to be of this run."""
+
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.core.eventlog.connection import kafka_options
+from services.core.eventlog.topics import TopicNames
+
+RUN = uuid4().hex[:8]
+OF_THIS_RUN = f"test-{RUN}-"
+
+
+def new_topic_names() -> TopicNames:
+    return TopicNames(f"{OF_THIS_RUN}{uuid4().hex[:12]}.")
+
+
+async def delete_topics(bootstrap_servers: str, prefix: str) -> None:
+    """All whose names begin so."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **kafka_options())
+    try:
+        await admin.start()
+        names = [name for name in await admin.list_topics() if name.startswith(prefix)]
+        if names:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
