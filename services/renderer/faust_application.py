@@ -2,7 +2,7 @@
 """The Faust application that reads the log; whatever is untyped about Faust stays in here."""
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,14 +45,42 @@ class _ReadCommittedThread(AIOKafkaConsumerThread):
 
 
 class _ReadCommittedConsumer(Consumer):
+    """Commits the offset behind the last record handled, again and again until that succeeded.
+
+    One agent handles the records of a partition in their order, so all before the last one are
+    handled too, and nothing needs to be known about the offsets that no record has. Faust 0.15.3
+    keeps lists of both, and loses its place in them for good once a commit failed or two
+    transactions' markers follow the first record: from then on it commits nothing any more.
+    """
+
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        # `offset_to` is the record behind the gap (Faust 0.15.3). Counted into it, it would be in
-        # Faust's list twice, which ends what one commit takes: the group's offset would move by
-        # one record a second where each has a transaction, and so a marker behind it, of its own.
-        await super()._add_gap(tp, offset_from, offset_to - 1)
+        """Offsets without a record, such as a transaction's marker, are nobody's concern."""
+
+    def _new_offset(self, tp: Any) -> int | None:
+        handled = self._acked[tp]
+        if not handled:
+            return None
+        offset = max(handled) + 1
+        handled.clear()
+        self._acked_index[tp].clear()
+        return offset
+
+    def _should_commit(self, tp: Any, offset: int) -> bool:
+        committed = self._committed_offset[tp]
+        return committed is None or offset >= committed
+
+    async def _commit(self, offsets: Mapping[Any, int]) -> bool:
+        succeeded = False
+        try:
+            succeeded = await super()._commit(offsets)
+        finally:
+            if not succeeded:
+                for tp, offset in offsets.items():
+                    self._acked[tp].append(offset - 1)
+        return succeeded
 
 
 class _ReadCommittedTransport(Transport):

@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from deploy.local.stack import Stack
 from schemas.events import Event, InfluencerCreateRequested, headers_of, value_of
@@ -125,18 +126,61 @@ async def test_offsets_follow_over_the_markers_of_transactions(
     event = requested()
     async with producer(stack, transactional_id=f"test-{uuid4().hex}") as transactional:
         for _ in range(MANY):
-            await transactional.begin_transaction()
-            await send(transactional, topics, event)
-            await transactional.commit_transaction()
+            await in_transaction(transactional, topics, event)
     await queued(queue, 1)
-    group = topics.named(GROUP)
+    await committed(stack, topics, 2 * MANY - 1)
 
-    async def committed() -> bool:
+
+async def test_offsets_follow_over_an_aborted_transaction_behind_the_first_record(
+    ingest: Ingest, queue: RenderQueue, stack: Stack, topics: TopicNames
+) -> None:
+    event = requested()
+    async with producer(stack, transactional_id=f"test-{uuid4().hex}") as transactional:
+        await in_transaction(transactional, topics, event)
+        await committed(stack, topics, 1)
+        await transactional.begin_transaction()
+        await send(transactional, topics, event)
+        await transactional.abort_transaction()
+        await in_transaction(transactional, topics, event)
+    await committed(stack, topics, 5)
+
+
+async def test_an_offset_whose_commit_failed_is_committed_later(
+    ingest: Ingest,
+    queue: RenderQueue,
+    stack: Stack,
+    topics: TopicNames,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = asyncio.Event()
+    commit = AIOKafkaConsumerThread.commit
+
+    async def refuse_once(thread: AIOKafkaConsumerThread, offsets: dict[object, int]) -> bool:
+        if refused.is_set():
+            return bool(await commit(thread, offsets))
+        refused.set()
+        return False
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "commit", refuse_once)
+    async with producer(stack) as plain:
+        await send(plain, topics, requested())
+    await asyncio.wait_for(refused.wait(), 10)
+    await committed(stack, topics, 1)
+
+
+async def in_transaction(producer: AIOKafkaProducer, topics: TopicNames, event: Event) -> None:
+    await producer.begin_transaction()
+    await send(producer, topics, event)
+    await producer.commit_transaction()
+
+
+async def committed(stack: Stack, topics: TopicNames, offset: int) -> None:
+    async def reached() -> bool:
         async with kafka_admin(stack.bootstrap_servers) as admin:
-            offsets = await admin.list_consumer_group_offsets(group)
-        return max((each.offset for each in offsets.values()), default=0) >= 2 * MANY - 1
+            offsets = await admin.list_consumer_group_offsets(topics.named(GROUP))
+        return max((each.offset for each in offsets.values()), default=0) >= offset
 
-    await eventually("the group's offset is behind the last event", committed, within=6)
+    await eventually("the group's offset is behind the last event", reached, within=6)
 
 
 async def test_an_event_told_twice_is_queued_once(
