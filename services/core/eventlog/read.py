@@ -11,6 +11,8 @@ from services.core.eventlog.connection import kafka_options
 
 FETCH_MAX_BYTES = 50 * 1024 * 1024
 START_GRACE = 0.3
+CUT_OFF_TIMEOUT = 0.5
+_STOP_FAULTS = (TimeoutError, KafkaError, OSError, AssertionError)
 
 
 def committed_consumer(
@@ -75,11 +77,29 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: floa
     A consumer leaves its group if Kafka answers in time; otherwise the group notices by itself.
     What a producer has left open, the next one with its transactional id aborts.
     """
+    stopped = False
     try:
-        with suppress(TimeoutError, KafkaError, OSError, AssertionError):
+        with suppress(*_STOP_FAULTS):
             async with asyncio.timeout(seconds):
                 await client.stop()
+                stopped = True
     finally:
-        connections = client.client if isinstance(client, AIOKafkaProducer) else client._client
-        for connection in list(connections._conns.values()):
-            connection.close()  # nothing happens to one that is closed
+        if not stopped:
+            await _cut_off(client)
+
+
+async def _cut_off(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Ends what a stop in vain has left at work, or it would go on and connect anew.
+
+    Connections first, without a last word: one that nobody reads would never be closed otherwise.
+    """
+    kafka = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    for connection in kafka._conns.values():
+        if connection._writer is not None:
+            connection._writer.transport.abort()
+    sender_or_fetcher = client._sender if isinstance(client, AIOKafkaProducer) else client._fetcher
+    for part in (sender_or_fetcher, kafka):
+        if part is not None:
+            with suppress(*_STOP_FAULTS):
+                async with asyncio.timeout(CUT_OFF_TIMEOUT):
+                    await part.close()

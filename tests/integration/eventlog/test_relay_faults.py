@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -160,9 +160,11 @@ async def test_a_standby_whose_connection_is_dead_connects_anew_and_takes_over(
     first = chain.relay()
     async with postgres_proxy(chain.database_url) as (proxy, through):
         standby = replace(chain, database_url=through).relay()
-        async with running(standby):
+        async with AsyncExitStack() as standing_by:
             async with running(first):
-                await eventually("one leads and one stands by", lambda: _stands_by(chain, first))
+                await eventually("it leads", lambda: _leads(first))
+                await standing_by.enter_async_context(running(standby))
+                await eventually("another stands by", lambda: _stands_by(chain, first))
                 await proxy.make(Trouble.SWALLOWED)
                 await eventually("it notices", lambda: _fault(standby, "TimeoutError"))
                 await proxy.make(Trouble.NONE)
