@@ -1,7 +1,7 @@
 """From the log to the queue, in the test's own process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
 
 from deploy.local.stack import Stack
 from schemas.events import Event, InfluencerCreateRequested, headers_of, value_of
@@ -155,7 +156,7 @@ async def test_an_offset_whose_commit_failed_is_committed_later(
     refused = asyncio.Event()
     commit = AIOKafkaConsumerThread.commit
 
-    async def refuse_once(thread: AIOKafkaConsumerThread, offsets: dict[object, int]) -> bool:
+    async def refuse_once(thread: AIOKafkaConsumerThread, offsets: Mapping[TP, int]) -> bool:
         if refused.is_set():
             return bool(await commit(thread, offsets))
         refused.set()
