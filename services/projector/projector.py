@@ -14,7 +14,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from services.core.errors import DependencyUnavailable
-from services.core.eventlog.read import committed_consumer, partitions_of, stop_client
+from services.core.eventlog.read import (
+    committed_consumer,
+    partitions_of,
+    start_client,
+    stop_client,
+)
 from services.core.eventlog.topics import TopicNames
 from services.core.notifications import Notifier
 from services.core.postgres import Pool, acquire
@@ -41,8 +46,11 @@ log = structlog.get_logger(__name__)
 GROUP = "influencer-projector"
 RESTART_DELAY = 0.5
 RETRY_DELAYS = (0.05, 0.1, 0.25, 0.5, 1.0)
+START_TIMEOUT = 10.0
+JOIN_TIMEOUT = 15.0
+"""Seconds: longer than the group waits for a member that is gone."""
 STOP_TIMEOUT = 1.0
-STUCK_AFTER = 20.0
+STUCK_AFTER = 15.0
 
 
 T = TypeVar("T")
@@ -112,7 +120,9 @@ class Projector:
         await first_to_end(self._watch.run(consumer), self._join_and_project(consumer, hint))
 
     async def _join_and_project(self, consumer: AIOKafkaConsumer, hint: RebalanceHint) -> None:
-        await hint.assigned.wait()
+        # A consumer may lose its way into the group without a word, as when a broker restarts.
+        async with asyncio.timeout(JOIN_TIMEOUT):
+            await hint.assigned.wait()
         self.status.joined = True
         log.info("projector_joined", partitions=len(consumer.assignment()))
         await self._project(BatchSource(consumer, self._pool, hint, self._batch_size))
@@ -127,10 +137,11 @@ class Projector:
             auto_offset_reset="none",
         )
         term.push_async_callback(stop_client, consumer, STOP_TIMEOUT)
-        await consumer.start()
-        for topic in self._topics:
-            if not await partitions_of(consumer, topic):
-                raise TopicMissing(topic)
+        await start_client(consumer, START_TIMEOUT)
+        async with asyncio.timeout(START_TIMEOUT):
+            for topic in self._topics:
+                if not await partitions_of(consumer, topic):
+                    raise TopicMissing(topic)
         consumer.subscribe(self._topics, listener=hint)
         return consumer
 

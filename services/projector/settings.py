@@ -15,7 +15,7 @@ class ProjectorSettings(CoreSettings):
     )
     projector_batch_size: int = Field(4000, ge=1, le=20_000, description="records a transaction")
     projector_stuck_after: float = Field(
-        20.0,
+        15.0,
         ge=10,
         le=3600,
         description="seconds without a move until it is stuck, if events wait",

@@ -35,7 +35,9 @@ OURS = frozenset(
     model.__name__.encode()
     for model in (InfluencerCreateRequested, InfluencerRenderRequested, JobCanceled)
 )
-STUCK_AFTER = 30.0
+STUCK_AFTER = 20.0
+JOIN_TIMEOUT = 15.0
+"""Seconds: longer than the group waits for a member that is gone."""
 WATCH_INTERVAL = 5.0
 GRACE = 1.0
 """Seconds that an event under way gets when the reader is stopped."""
@@ -163,12 +165,17 @@ class Ingest:
             log.warning("reader_failed", fault=f"{type(fault).__name__}: {fault}")
 
     async def _watch_until_stuck(self, reader: LogReader, watch: IngestWatch) -> None:
-        """Ends when the reader gets no records although there are some, and handles none."""
-        began = time.monotonic()
+        """Ends when the reader gets no records although there are some, and handles none; or when
+        it has not been in the group for long."""
+        began = seen_in_group = time.monotonic()
         while True:
-            await asyncio.sleep(min(WATCH_INTERVAL, self.stuck_after / 4))
+            await asyncio.sleep(min(WATCH_INTERVAL, self.stuck_after / 4, JOIN_TIMEOUT / 4))
             if reader.is_member:
                 self.freshness = await watch.measure(reader.partitions)
+                seen_in_group = time.monotonic()
+            elif time.monotonic() - seen_in_group >= JOIN_TIMEOUT:
+                log.warning("reader_outside_group")
+                return
             tried = time.monotonic() - began >= self.stuck_after
             if self.freshness.state == "stuck" and tried and not self._under_way:
                 log.warning("reader_stuck", freshness=str(self.freshness))

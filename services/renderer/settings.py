@@ -58,7 +58,7 @@ class RendererSettings(MediaSettings):
         30, ge=5, le=600, description="seconds until a process that hangs is ended"
     )
     renderer_stuck_after: float = Field(
-        30.0,
+        20.0,
         ge=10,
         le=3600,
         description="seconds without a move until it is stuck, if events wait",

@@ -143,6 +143,7 @@ async def listening(proxy: SomeProxy, port: int = 0) -> AsyncIterator[SomeProxy]
         yield proxy
     finally:
         server.close()
+        proxy.trouble = Trouble.REFUSED  # also for whom the server has just taken
         await proxy._cut_all()
         with suppress(TimeoutError):
             async with asyncio.timeout(5):

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from services.core.eventlog.connection import kafka_options
@@ -91,15 +92,35 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: floa
 async def _cut_off(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     """Ends what a stop in vain has left at work, or it would go on and connect anew.
 
-    Connections first, without a last word: one that nobody reads would never be closed otherwise.
+    The connections get no last word: one that nobody reads would never be closed otherwise.
     """
     kafka = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    if at_work := _tasks_of(client, kafka):
+        for task in at_work:
+            task.cancel()
+        await asyncio.wait(at_work, timeout=CUT_OFF_TIMEOUT)
     for connection in kafka._conns.values():
-        if connection._writer is not None:
-            connection._writer.transport.abort()
-    sender_or_fetcher = client._sender if isinstance(client, AIOKafkaProducer) else client._fetcher
-    for part in (sender_or_fetcher, kafka):
-        if part is not None:
-            with suppress(*_STOP_FAULTS):
-                async with asyncio.timeout(CUT_OFF_TIMEOUT):
-                    await part.close()
+        if transport := connection._protocol._transport:
+            transport.abort()
+    with suppress(*_STOP_FAULTS):
+        async with asyncio.timeout(CUT_OFF_TIMEOUT):
+            await kafka.close()
+
+
+def _tasks_of(
+    client: AIOKafkaConsumer | AIOKafkaProducer, kafka: AIOKafkaClient
+) -> set[asyncio.Task[object]]:
+    """Those that run a method of the client or of its parts: aiokafka keeps no list of them."""
+    parts = [client, kafka]
+    if isinstance(client, AIOKafkaProducer):
+        parts += [client._sender, client._message_accumulator]
+    else:
+        parts += [client._coordinator, client._fetcher]
+    parts = [part for part in parts if part is not None]
+
+    def is_ours(task: asyncio.Task[object]) -> bool:
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        runner = frame.f_locals.get("self") if frame else None
+        return any(runner is part for part in parts)
+
+    return {task for task in asyncio.all_tasks() if is_ours(task)}

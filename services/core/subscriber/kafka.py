@@ -15,6 +15,7 @@ from .store import Position
 
 KAFKA_FAULTS = (KafkaError, TopicMissing, OSError, TimeoutError)
 STOP_TIMEOUT = 2.0
+CUT_OFF_TIMEOUT = 0.5
 
 
 def new_consumer(
@@ -44,13 +45,36 @@ def new_consumer(
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Leaves the group if Kafka answers; otherwise the group notices by itself."""
+    stopped = False
     try:
         with suppress(*KAFKA_FAULTS):
             async with asyncio.timeout(STOP_TIMEOUT):
                 await consumer.stop()
+                stopped = True
     finally:
-        for connection in list(consumer._client._conns.values()):
-            connection.close()  # nothing happens to one that is closed
+        if not stopped:
+            await _cut_off(consumer)
+
+
+async def _cut_off(consumer: AIOKafkaConsumer) -> None:
+    """Ends the tasks that a stop in vain has left, which would connect anew, and the connections.
+
+    Those get no last word: one that nobody reads would never be closed otherwise.
+    """
+    parts = [part for part in (consumer._coordinator, consumer._fetcher, consumer._client) if part]
+
+    def is_its(task: asyncio.Task[Any]) -> bool:
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        runner = frame.f_locals.get("self") if frame else None
+        return any(runner is part for part in parts)
+
+    if at_work := {task for task in asyncio.all_tasks() if is_its(task)}:
+        for task in at_work:
+            task.cancel()
+        await asyncio.wait(at_work, timeout=CUT_OFF_TIMEOUT)
+    for connection in consumer._client._conns.values():
+        if transport := connection._protocol._transport:
+            transport.abort()
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[Partition]:

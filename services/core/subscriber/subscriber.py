@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 EVENT_TOPICS = (INFLUENCER_TOPIC, MEDIA_TOPIC, CONTENT_TOPIC)
 RESTART_DELAY = 0.5
+JOIN_TIMEOUT = 15.0
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHECK_INTERVAL = 0.5
 WATCH_INTERVAL = 2.0
@@ -251,7 +252,9 @@ class Subscriber(Generic[Effects]):
         return consumer
 
     async def _serve(self, source: Source, rebalance: Rebalance) -> None:
-        await rebalance.assigned.wait()
+        # A consumer may lose its way into the group without a word, as when a broker restarts.
+        async with asyncio.timeout(JOIN_TIMEOUT):
+            await rebalance.assigned.wait()
         checked = 0.0
         while not self._stopping.is_set():
             if not source.is_settled:

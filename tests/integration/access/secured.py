@@ -25,6 +25,7 @@ from deploy.local.ports import LOOPBACK, any_free_port
 from deploy.local.stack import cache_directory
 from services.core.eventlog.topics import TopicNames
 from services.ops.kafka_grants import SERVICES, acls
+from tests.faults.proxy import Proxy, listening
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 BROKER = "broker"
@@ -117,28 +118,21 @@ async def _encrypted(port: int, certificate: trustme.LeafCert) -> AsyncIterator[
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
+    async with listening(_Encrypted(port, context=context)) as proxy:
+        yield proxy.port
+
+
+@dataclass
+class _Encrypted(Proxy):
+    context: ssl.SSLContext | None = None
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
             if await reader.readexactly(len(SSL_REQUEST)) == SSL_REQUEST:
+                assert self.context
                 writer.write(b"S")
-                await writer.start_tls(context)
-                far_reader, far_writer = await asyncio.open_connection(LOOPBACK, port)
-                await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        writer.close()
-
-    server = await asyncio.start_server(serve, LOOPBACK, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while received := await reader.read(65536):
-            writer.write(received)
-            await writer.drain()
-    writer.close()
+                await writer.start_tls(self.context)
+                await super()._connect(reader, writer)
 
 
 def _kafka(

@@ -24,11 +24,13 @@ class Gate:
     async def to(cls, database_url: str) -> AsyncIterator["Gate"]:
         gate = cls(database_url)
         await gate.open()
-        yield gate
-        await gate.close()
-        for pump in gate._pumps:
-            pump.cancel()
-        await asyncio.gather(*gate._pumps, return_exceptions=True)
+        try:
+            yield gate
+        finally:
+            await gate.close()
+            for pump in gate._pumps:
+                pump.cancel()
+            await asyncio.gather(*gate._pumps, return_exceptions=True)
 
     @property
     def database_url(self) -> str:
@@ -54,6 +56,9 @@ class Gate:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_database = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        if self._server is None:  # closed meanwhile
+            writer.transport.abort()
+            return to_database[1].transport.abort()
         for source, target in ((reader, to_database[1]), (to_database[0], writer)):
             self._writers.add(target)
             self._pumps.add(asyncio.create_task(self._pump(source, target)))

@@ -14,6 +14,10 @@ async def test_the_topics_of_one_run_go_and_those_of_others_stay(
     servers, ours = stack.bootstrap_servers, new_topic_names()
     await create_topics(servers, ours, shard_count=1, replication_factor=1)
 
+    async def are_listed() -> bool:
+        return {*ours.events, ours.cursor} <= await names_of(servers)
+
+    await eventually("our topics are listed", are_listed)
     await delete_topics(servers, ours.prefix)
 
     async def are_gone() -> bool:

@@ -2,8 +2,9 @@
 
 import asyncio
 import struct
-from contextlib import suppress
-from types import TracebackType
+from dataclasses import dataclass
+
+from tests.faults.proxy import Link, Proxy
 
 FETCH = 1
 HEADER = struct.Struct(">hhi")
@@ -12,51 +13,35 @@ BEFORE_TOPICS = 25
 NO_TOPICS = struct.pack(">iih", 0, 0, 0)
 
 
-class StarvingProxy:
-    """`port` is there before Kafka is: it must be advertised."""
+@dataclass
+class StarvingProxy(Proxy):
+    """`target_port` may be set once Kafka is there: the proxy's own must be advertised before."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.starved_fetches = 0
-        self._kafka = 0
-        self._server: asyncio.Server | None = None
-        self._generation = 0
-
-    async def __aenter__(self) -> "StarvingProxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._server
-        self._server.close()
-
-    def lead_to(self, port: int) -> None:
-        self._kafka = port
+    starved_fetches: int = 0
+    _generation: int = 0
 
     def starve(self) -> None:
         """From now on connections that are there get no records; new ones do."""
         self._generation += 1
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        link: Link,
+        *,
+        towards_server: bool,
+    ) -> None:
+        if not towards_server:
+            return await super()._pump(reader, writer, link, towards_server=False)
         generation = self._generation
-        there, back = await asyncio.open_connection("127.0.0.1", self._kafka)
-        answers = asyncio.create_task(self._copy(there, writer))
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                (size,) = struct.unpack(">i", await reader.readexactly(4))
-                request = await reader.readexactly(size)
-                if generation < self._generation:
-                    request = self._without_topics(request)
-                back.write(struct.pack(">i", len(request)) + request)
-                await back.drain()
-        answers.cancel()
-        back.close()
-        writer.close()
+        while True:
+            (size,) = struct.unpack(">i", await reader.readexactly(4))
+            request = await reader.readexactly(size)
+            if generation < self._generation:
+                request = self._without_topics(request)
+            writer.write(struct.pack(">i", len(request)) + request)
+            await writer.drain()
 
     def _without_topics(self, request: bytes) -> bytes:
         key, version, _ = HEADER.unpack_from(request)
@@ -68,10 +53,3 @@ class StarvingProxy:
         body = HEADER.size + 2 + max(0, client)
         rack = NO_TOPICS if version == 11 else NO_TOPICS[:8]
         return request[: body + BEFORE_TOPICS] + rack
-
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while chunk := await source.read(65536):
-                sink.write(chunk)
-                await sink.drain()
-            sink.close()

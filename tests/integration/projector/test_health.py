@@ -4,22 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import orjson
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.kafka import LocalKafka
-from deploy.local.ports import any_free_port
 from deploy.local.stack import Stack, cache_directory
 from services.core.eventlog.gauge import NOT_BEHIND, LogGauge
 from services.core.eventlog.topics import TopicNames, create_topics
 from services.core.notifications import READ_MODEL_CHANNEL, Notifier
 from services.core.postgres import Pool
 from services.core.service import NotReady
+from services.projector import projector as projector_module
 from services.projector.projector import Projector
 from tests.bench.histories import history, interleaved
+from tests.faults.proxy import listening
 from tests.integration.projector.log import Log
 from tests.integration.projector.models import ReadModels
 from tests.integration.projector.process import projector_process
@@ -51,10 +53,10 @@ async def comes_to_be(projector: Projector, state: str, within: float = 20) -> N
 @pytest.fixture
 async def starving(tmp_path: Path) -> AsyncIterator[StarvingProxy]:
     """Before a Kafka of its own."""
-    async with StarvingProxy(any_free_port()) as proxy:
+    async with listening(StarvingProxy(target_port=0)) as proxy:
         advertised = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"}
         kafka = LocalKafka(tmp_path / "kafka", cache=cache_directory(), settings=advertised)
-        proxy.lead_to(kafka.port)
+        proxy.target_port = kafka.port
         await asyncio.to_thread(kafka.start)
         try:
             yield proxy
@@ -90,6 +92,32 @@ async def test_a_consumer_that_gets_no_records_is_replaced(
         await comes_to_be(projector, "fresh")
         assert projector.status.terms == 2
         await projector.status.check_freshness()
+
+
+async def test_a_consumer_that_never_gets_into_the_group_is_replaced(
+    stack: Stack,
+    topics: TopicNames,
+    pool: Pool,
+    models: ReadModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = list[AIOKafkaConsumer]()
+    subscribe = AIOKafkaConsumer.subscribe
+
+    def subscribe_later(consumer: AIOKafkaConsumer, *arguments: Any, **options: Any) -> None:
+        if lost:
+            subscribe(consumer, *arguments, **options)
+        lost.append(consumer)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "subscribe", subscribe_later)
+    monkeypatch.setattr(projector_module, "JOIN_TIMEOUT", 2.0)
+    async with (
+        Log(stack.bootstrap_servers, topics) as log,
+        projecting(pool, stack.bootstrap_servers, topics) as projector,
+    ):
+        await log.write(history())
+        await models.has_rows("events", 8)
+        assert projector.status.terms == 2
 
 
 async def test_who_waits_for_postgres_lags_and_keeps_its_consumer(

@@ -23,6 +23,8 @@ from services.core.postgres import Pool
 from services.core.service import NotReady
 from services.core.work.render_queue import RenderQueue
 from services.ops.connections import kafka_admin
+from services.renderer import ingest as ingest_module
+from services.renderer.faust_application import LogReader
 from services.renderer.ingest import GROUP, Ingest
 from services.renderer.ingest_watch import IngestWatch
 from tests.waiting import eventually
@@ -268,6 +270,25 @@ async def test_a_reader_that_gets_no_records_is_replaced(
         await eventually("another reader", replaced)
         monkeypatch.undo()
         await judged(ingest, "fresh")
+
+
+async def test_a_reader_that_never_gets_into_the_group_is_replaced(
+    queue: RenderQueue, stack: Stack, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = list[LogReader]()
+
+    def is_member(reader: LogReader) -> bool:
+        outside[:] = outside or [reader]
+        return reader is not outside[0] and bool(is_really.__get__(reader))
+
+    is_really = vars(LogReader)["is_member"]
+    monkeypatch.setattr(LogReader, "is_member", property(is_member))
+    monkeypatch.setattr(ingest_module, "JOIN_TIMEOUT", 4.0)
+    async with reading(queue, stack, topics) as ingest, producer(stack) as plain:
+        await send(plain, topics, requested())
+        await eventually("another reader is in the group", lambda: _assigned(ingest))
+        assert ingest.reader is not outside[0]
+        await queued(queue, 1)
 
 
 async def judged(ingest: Ingest, state: str) -> None:

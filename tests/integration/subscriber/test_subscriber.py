@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import Stack
 from schemas.events import Event, EventData, decode, headers_of, value_of
@@ -26,6 +27,7 @@ from services.core.subscriber import (
     TryLater,
     read_events,
 )
+from services.core.subscriber import subscriber as subscriber_module
 from services.core.subscriber.postgres_store import PostgresStore
 from services.core.subscriber.records import Headers
 from tests.bench.histories import history, interleaved
@@ -234,6 +236,26 @@ async def test_a_consumer_that_hangs_is_replaced(
         await until_assigned(subscriber)
         consumers[0].pause(*consumers[0].assignment())
         await log.write(events)
+        await book.has(events)
+    assert len(consumers) == 2
+
+
+async def test_a_consumer_that_never_gets_into_the_group_is_replaced(
+    stack: Stack, topics: TopicNames, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = list(history())
+    await log.write(events)
+    book = Notebook(stack, topics, MemoryStore())
+    consumers = consumers_of(book, monkeypatch)
+    subscribe = AIOKafkaConsumer.subscribe
+
+    def subscribe_later(consumer: AIOKafkaConsumer, *arguments: Any, **options: Any) -> None:
+        if consumers:
+            subscribe(consumer, *arguments, **options)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "subscribe", subscribe_later)
+    monkeypatch.setattr(subscriber_module, "JOIN_TIMEOUT", 2.0)
+    async with book.subscriber:
         await book.has(events)
     assert len(consumers) == 2
 
