@@ -9,15 +9,17 @@ from schemas.events import InfluencerCreateRequested, value_of
 from schemas.ids import Prefix
 from services.content.waiting import KnownInfluencer
 from services.core.domain.commands import RenderInfluencer
+from services.core.eventlog.append import find_stream
 from services.core.eventlog.requests import Appended
 from services.core.eventlog.topics import TopicNames
-from services.core.postgres import Pool
+from services.core.postgres import Pool, acquire, open_pool
 from services.core.readmodel.records import read_record
 from services.core.readmodel.rows import QuarantineRow, quarantine_row
 from services.core.subscriber import read_events
 from services.core.work.render_queue import RenderQueue
 from tests.integration.content.subscription import content_pool, subscribed
 from tests.integration.eventlog.conftest import requested
+from tests.integration.ops.installation import copied_database
 from tests.integration.renderer.test_ingest import queued, reading
 from tests.integration.versions.conftest import IDS, Past
 from tests.reading import read_records
@@ -131,7 +133,7 @@ async def test_the_content_service_knows_version_2(past: Past) -> None:
 
 
 async def test_a_rebuild_fills_in_version_2(past: Past) -> None:
-    rebuilt = await past.installation.ctl("rebuild", "--workers", "1", "--yes", "--json")
+    rebuilt = await past.installation.ctl_process("rebuild", "--workers", "2", "--yes", "--json")
     assert rebuilt.status == 0, rebuilt.err
     await has_version_2(past.service.pool)
 
@@ -143,6 +145,35 @@ async def test_a_repair_writes_version_2(past: Past) -> None:
     repaired = await past.installation.ctl("repair", past.created.subject, "--yes")
     assert repaired.status == 0, repaired.err
     await has_version_2(past.service.pool)
+
+
+async def test_a_restore_brings_version_2_back(
+    past: Past, stack: Stack, template_database: str
+) -> None:
+    async with copied_database(stack.database_url, template_database) as database_url:
+        lost = past.installation.moved(database_url=database_url)
+        restored = await lost.ctl_process("restore", "--yes", "--workers", "2", "--json")
+        assert restored.status == 0, restored.err
+        assert restored.json == {
+            "dryRun": False,
+            "events": len(past.events),
+            "streams": 1,
+            "queuedJobs": 0,
+            "quarantined": {},
+        }
+        pool = await open_pool(database_url, size=2, application="test")
+        try:
+            await has_version_2(pool)
+            async with acquire(pool) as connection:
+                state = await find_stream(
+                    connection, past.caller.organization_id, past.created.subject
+                )
+        finally:
+            pool.terminate()
+    assert state
+    assert state.sequence == len(past.events)
+    assert state.influencer
+    assert state.influencer.profile.style == created_data(past).profile.style
 
 
 async def test_a_retry_from_quarantine_applies_version_2(
