@@ -6,7 +6,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 
 from services.core.eventlog.connection import kafka_options
-from services.core.eventlog.topics import TopicNames
+from services.core.eventlog.topics import TopicNames, controller_known
 
 RUN = uuid4().hex[:8]
 OF_THIS_RUN = f"test-{RUN}-"
@@ -25,6 +25,7 @@ async def delete_topics(bootstrap_servers: str, prefix: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **kafka_options())
     try:
         await admin.start()
+        await controller_known(admin)
         names = [name for name in await admin.list_topics() if name.startswith(prefix)]
         if names:
             answer = await admin.delete_topics(names)

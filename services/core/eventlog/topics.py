@@ -1,5 +1,6 @@
 """The topics: what they are called and how they must be configured."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -10,6 +11,8 @@ from schemas.events import CONTENT_TOPIC, INFLUENCER_TOPIC, MEDIA_TOPIC
 from services.core.errors import DependencyUnavailable
 from services.core.eventlog.connection import kafka_options
 
+CONTROLLER_TIMEOUT = 5.0
+CONTROLLER_POLL = 0.1
 _TOPIC_ALREADY_EXISTS = 36
 
 
@@ -66,6 +69,7 @@ async def create_topics(
     )
     try:
         await client.start()
+        await controller_known(client)
         wanted = [
             NewTopic(t.name, t.partitions, replication_factor, topic_configs=t.configuration)
             for t in topics(names, shard_count)
@@ -76,6 +80,22 @@ async def create_topics(
     finally:
         await client.close()
     return {name: _was_created(name, code) for name, code, *_ in answer.topic_errors}
+
+
+async def controller_known(client: AIOKafkaAdminClient) -> None:
+    """Waits until a broker that has just started, or is busy, says who the controller is.
+
+    aiokafka 0.14 asks once, and then fails with an AttributeError. Raises TimeoutError.
+    """
+    kafka = client._client
+    try:
+        async with asyncio.timeout(CONTROLLER_TIMEOUT):
+            while kafka.cluster.controller is None:
+                await kafka.force_metadata_update()
+                if kafka.cluster.controller is None:
+                    await asyncio.sleep(CONTROLLER_POLL)
+    except TimeoutError:
+        raise TimeoutError("no broker names a controller") from None
 
 
 def _was_created(name: str, code: int) -> bool:

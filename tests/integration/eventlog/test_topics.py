@@ -1,8 +1,14 @@
 """Tests leave nothing on a Kafka that goes on after them."""
 
+from typing import Any
+
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.cluster import ClusterMetadata
 
 from deploy.local.stack import Stack
+from services.core.errors import DependencyUnavailable
+from services.core.eventlog import topics as topics_module
 from services.core.eventlog.topics import TopicNames, create_topics
 from tests.topics import delete_topics, new_topic_names
 from tests.waiting import eventually
@@ -26,6 +32,37 @@ async def test_the_topics_of_one_run_go_and_those_of_others_stay(
 
     await eventually("our topics are gone", are_gone)
     assert {*topics.events, topics.cursor} <= await names_of(servers)
+
+
+async def test_a_broker_that_names_no_controller_at_first_is_asked_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, asked = ClusterMetadata.update_metadata, list[Any]()
+
+    def update_without_controller(cluster: ClusterMetadata, metadata: Any) -> None:
+        update(cluster, metadata)
+        asked.append(metadata)
+        if len(asked) < 4:
+            cluster.controller = None
+
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", update_without_controller)
+    ours = new_topic_names()
+    made = await create_topics(stack.bootstrap_servers, ours, shard_count=1, replication_factor=1)
+    assert all(made.values())
+    assert len(asked) >= 4
+
+
+async def test_a_cluster_without_a_controller_is_unavailable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics_module, "CONTROLLER_TIMEOUT", 0.3)
+    monkeypatch.setattr(
+        ClusterMetadata, "controller", property(lambda _: None, lambda *_: None), raising=False
+    )
+    with pytest.raises(DependencyUnavailable, match="no broker names a controller"):
+        await create_topics(
+            stack.bootstrap_servers, new_topic_names(), shard_count=1, replication_factor=1
+        )
 
 
 async def names_of(servers: str) -> set[str]:
