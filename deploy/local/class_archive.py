@@ -7,6 +7,8 @@ so both layers are made here: the base once, Kafka's classes at the end of its f
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,7 +40,9 @@ class ClassArchive:
         """Take over what a cleanly ended JVM wrote; a killed one's is never offered here."""
         if written_at_exit.exists() and not self._complete.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            written_at_exit.replace(self._complete)
+            partial = self._complete.with_suffix(f".{os.getpid()}")
+            shutil.move(written_at_exit, partial)  # it may come from another disk
+            partial.replace(self._complete)
 
     def _make_base(self) -> bool:
         if self._base.exists():

@@ -61,10 +61,12 @@ class Watch:
         """For ever. Raises ProjectorStuck."""
         begun = time.monotonic()
         while True:
+            waited = bool(self._status.under_way)
             self._status.kafka_fault = await self._fault_of(consumer)
             await self._report()
             freshness = self._status.freshness
-            may_end = time.monotonic() - begun >= self._stuck_after and not self._status.under_way
+            waited = waited or bool(self._status.under_way)
+            may_end = time.monotonic() - begun >= self._stuck_after and not waited
             if freshness.state == "stuck" and may_end:
                 raise ProjectorStuck(freshness)
             await asyncio.sleep(min(INTERVAL, self._stuck_after / 4))

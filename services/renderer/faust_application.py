@@ -12,11 +12,13 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from yarl import URL
 
 from services.core.eventlog.connection import KafkaSecurity, kafka_security
+from services.core.eventlog.read import stop_client
 
 FETCH_MAX_WAIT_MS = 100
 SESSION_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 12.0
 COMMIT_INTERVAL = 1.0
+STOP_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class _ReadCommittedThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Faust's would leave the connections open when a consumer fails to stop, or takes long."""
+        await super(AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await stop_client(self._consumer, STOP_TIMEOUT)
 
 
 class _ReadCommittedConsumer(Consumer):

@@ -58,6 +58,7 @@ class Ingest:
     reader: LogReader | None = None
     freshness: Freshness = UNKNOWN
     _under_way: int = 0
+    _handled_at: float = 0.0
     _reported: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -112,6 +113,7 @@ class Ingest:
             await self._handle_known(record)
         finally:
             self._under_way -= 1
+            self._handled_at = time.monotonic()
 
     async def _handle_known(self, record: Record) -> None:
         if not _concerns_us(record):
@@ -176,7 +178,8 @@ class Ingest:
             elif time.monotonic() - seen_in_group >= JOIN_TIMEOUT:
                 log.warning("reader_outside_group")
                 return
-            tried = time.monotonic() - began >= self.stuck_after
+            # What was handled just now is not committed yet, and may look stuck still.
+            tried = time.monotonic() - max(began, self._handled_at) >= self.stuck_after
             if self.freshness.state == "stuck" and tried and not self._under_way:
                 log.warning("reader_stuck", freshness=str(self.freshness))
                 return

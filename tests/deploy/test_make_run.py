@@ -48,13 +48,16 @@ def neighbour(tmp_path: Path) -> Iterator[MakeRun]:
     made.kill_all()
 
 
+LAST_WORDS = "Ctrl-C stops everything"
+
+
 async def test_from_the_first_start_to_the_last(
     run: MakeRun, neighbour: MakeRun, tmp_path: Path
 ) -> None:
     run.start()
     neighbour.start()
-    await run.says("Ready at", FIRST_START_WITHIN)
-    await neighbour.says("Ready at", FIRST_START_WITHIN)
+    await run.says(LAST_WORDS, FIRST_START_WITHIN)
+    await neighbour.says(LAST_WORDS, FIRST_START_WITHIN)
 
     demo_file = run.state / "demo.json"
     assert set(run.demo) == DEMO_KEYS
@@ -80,7 +83,7 @@ async def test_from_the_first_start_to_the_last(
     run.start()
     assert await eventually("its first request is served", whoami(run), within=SERVES_WITHIN)
     assert run.get(f"/v1/influencers/{influencer}")["name"] == "Mika Sol"
-    await run.says("Ready at", SERVES_WITHIN)
+    await run.says(LAST_WORDS, SERVES_WITHIN)
     await ends_when_interrupted(run)
     assert "everything is kept" in run.said
 

@@ -70,6 +70,7 @@ class Nursery:
         """0 in the child."""
         nursery, pid = os.getpid(), os.fork()
         if pid:
+            self._ended.pop(pid, None)  # pids come round again
             self._alive.add(pid)
             self._answer(pid)
         else:
@@ -86,9 +87,12 @@ class Nursery:
     def _reap(self, *_: object) -> None:
         """At once, or who waits for a process to be gone would see it still."""
         for pid in list(self._alive):
-            found, status = os.waitpid(pid, os.WNOHANG)
+            try:
+                found, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # a signal came in between, and what it called was quicker
+                continue
             if found:
-                self._alive.remove(pid)
+                self._alive.discard(pid)
                 self._ended[pid] = os.waitstatus_to_exitcode(status)
 
     def _answer(self, value: int | None) -> None:

@@ -10,10 +10,13 @@ import asyncpg
 import orjson
 import pytest
 
-from services.core.readmodel.rebuild import rebuild, shadow, swapping
+from services.core.readmodel.rebuild import merging, rebuild, shadow, swapping
 from services.core.readmodel.schema import LIVE, NEXT, PREVIOUS
 from tests.integration.ops.history import History
 from tests.integration.ops.installation import Installation, execute
+from tests.waiting import eventually
+
+HEARD = "select max(heard_at) from control.rebuilds"
 
 
 async def fetch(installation: Installation, query: str, *arguments: object) -> list[Any]:
@@ -112,6 +115,28 @@ async def test_what_differs_is_named_and_nothing_is_swapped_unless_accepted(
     assert accepted.status == 0, accepted
     assert "state.profile.name: live 'Eve', log 'Ava'" in accepted.out
     assert (await damageable.ctl("rebuild", "--dry-run")).status == 0
+
+
+async def test_copying_the_other_models_may_take_longer_than_a_heartbeat(
+    damageable: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = merging.require_empty_quarantine
+
+    async def look_and_let_a_heart_beat(
+        connection: "asyncpg.Connection[asyncpg.Record]", *schemas: str
+    ) -> None:
+        await looked(connection, *schemas)
+        if connection.is_in_transaction():  # which has its snapshot now
+            before = await fetch(damageable, HEARD)
+
+            async def has_beaten() -> bool:
+                return bool(await fetch(damageable, HEARD) != before)
+
+            await eventually("a heartbeat", has_beaten)
+
+    monkeypatch.setattr(merging, "require_empty_quarantine", look_and_let_a_heart_beat)
+    answer = await damageable.ctl("rebuild", "--only", "influencers", "--yes")
+    assert answer.status == 0, answer
 
 
 @pytest.mark.parametrize("model", ["influencers", "jobs", "events", "media_assets"])

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
@@ -289,6 +290,27 @@ async def test_a_reader_that_never_gets_into_the_group_is_replaced(
         await eventually("another reader is in the group", lambda: _assigned(ingest))
         assert ingest.reader is not outside[0]
         await queued(queue, 1)
+
+
+@pytest.mark.parametrize("way", ["raises", "hangs"])
+async def test_a_consumer_that_does_not_stop_leaves_no_connection_open(
+    queue: RenderQueue, stack: Stack, topics: TopicNames, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async def stop(stopped: AIOKafkaConsumer) -> None:
+        stopped._closed = True  # as the real one begins
+        if way == "raises":
+            raise KafkaError("no")
+        await asyncio.Event().wait()
+
+    async with reading(queue, stack, topics) as ingest:
+        await eventually("the group has us", lambda: _assigned(ingest))
+        assert ingest.reader
+        consumer = ingest.reader._kafka_consumer
+        assert consumer
+        connections = list(consumer._client._conns.values())
+        assert any(connection.connected() for connection in connections)
+        monkeypatch.setattr(AIOKafkaConsumer, "stop", stop)
+    assert not any(connection.connected() for connection in connections)
 
 
 async def judged(ingest: Ingest, state: str) -> None:

@@ -40,7 +40,7 @@ async def require_empty_quarantine(connection: Connection, *schemas: str) -> Non
 async def is_merged(connection: Connection, rebuild_id: int) -> bool:
     return bool(
         await connection.fetchval(
-            "select merged from control.rebuilds where rebuild_id = $1", rebuild_id
+            "select exists (select from control.rebuild_merges where rebuild_id = $1)", rebuild_id
         )
     )
 
@@ -71,9 +71,7 @@ async def merge(
                 )
         if MODELS[only].is_versioned:
             await connection.execute(_carry_ahead(MODELS[only], schema))
-        await connection.execute(
-            "update control.rebuilds set merged = true where rebuild_id = $1", rebuild_id
-        )
+        await connection.execute("insert into control.rebuild_merges values ($1)", rebuild_id)
 
 
 def _carry_ahead(model: Model, schema: str) -> str:

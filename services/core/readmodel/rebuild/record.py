@@ -80,7 +80,6 @@ class Recorded:
     phase: str
     offsets_done: int
     offsets_all: int
-    merged: bool
     differences: int | None
     started_by: str
     started_at: datetime
