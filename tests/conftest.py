@@ -12,15 +12,14 @@ from deploy.local.stack import Stack, test_stack
 from services.core.eventlog.topics import TopicNames, create_topics
 from services.core.postgres import Pool, open_pool
 from services.ops.migrations import migrate
-from tests.in_memory import quick_folder
 from tests.topics import OF_THIS_RUN, RUN, delete_topics, new_topic_names
 
 TEMPLATE = f"influencer_template_{RUN}"
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with quick_folder() as folder, test_stack(folder) as running:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with test_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
         if running.kafka is None:  # it is there for others and goes on
             asyncio.run(delete_topics(running.bootstrap_servers, OF_THIS_RUN))

@@ -4,7 +4,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from deploy.local.class_archive import ClassArchive
-from tests.in_memory import MEMORY
+
+MEMORY = Path("/dev/shm")
 
 
 @pytest.mark.parametrize("elsewhere", [None, MEMORY])
