@@ -39,6 +39,8 @@ STUCK_AFTER = 20.0
 JOIN_TIMEOUT = 15.0
 """Seconds: longer than the group waits for a member that is gone."""
 WATCH_INTERVAL = 5.0
+COMMITTED_WITHIN = 3.0
+"""Seconds, a few commit intervals."""
 GRACE = 1.0
 """Seconds that an event under way gets when the reader is stopped."""
 START_TIMEOUT = 30.0
@@ -58,7 +60,6 @@ class Ingest:
     reader: LogReader | None = None
     freshness: Freshness = UNKNOWN
     _under_way: int = 0
-    _handled_at: float = 0.0
     _reported: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -113,7 +114,6 @@ class Ingest:
             await self._handle_known(record)
         finally:
             self._under_way -= 1
-            self._handled_at = time.monotonic()
 
     async def _handle_known(self, record: Record) -> None:
         if not _concerns_us(record):
@@ -170,17 +170,21 @@ class Ingest:
         """Ends when the reader gets no records although there are some, and handles none; or when
         it has not been in the group for long."""
         began = seen_in_group = time.monotonic()
+        busy_at = 0.0
         while True:
             await asyncio.sleep(min(WATCH_INTERVAL, self.stuck_after / 4, JOIN_TIMEOUT / 4))
+            if self._under_way:
+                busy_at = time.monotonic()
             if reader.is_member:
                 self.freshness = await watch.measure(reader.partitions)
                 seen_in_group = time.monotonic()
             elif time.monotonic() - seen_in_group >= JOIN_TIMEOUT:
                 log.warning("reader_outside_group")
                 return
-            # What was handled just now is not committed yet, and may look stuck still.
-            tried = time.monotonic() - max(began, self._handled_at) >= self.stuck_after
-            if self.freshness.state == "stuck" and tried and not self._under_way:
+            tried = time.monotonic() - began >= self.stuck_after
+            # What was handled just now is not committed yet, and looks stuck still.
+            idle = not self._under_way and time.monotonic() - busy_at >= COMMITTED_WITHIN
+            if self.freshness.state == "stuck" and tried and idle:
                 log.warning("reader_stuck", freshness=str(self.freshness))
                 return
 

@@ -5,14 +5,13 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from services.core.eventlog.connection import kafka_options
+from services.core.subscriber.kafka import cut_off
 
 FETCH_MAX_BYTES = 50 * 1024 * 1024
 START_GRACE = 0.3
-CUT_OFF_TIMEOUT = 0.5
 _STOP_FAULTS = (TimeoutError, KafkaError, OSError, AssertionError)
 
 
@@ -90,37 +89,7 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: floa
 
 
 async def _cut_off(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Ends what a stop in vain has left at work, or it would go on and connect anew.
-
-    The connections get no last word: one that nobody reads would never be closed otherwise.
-    """
-    kafka = client.client if isinstance(client, AIOKafkaProducer) else client._client
-    if at_work := _tasks_of(client, kafka):
-        for task in at_work:
-            task.cancel()
-        await asyncio.wait(at_work, timeout=CUT_OFF_TIMEOUT)
-    for connection in kafka._conns.values():
-        if transport := connection._protocol._transport:
-            transport.abort()
-    with suppress(*_STOP_FAULTS):
-        async with asyncio.timeout(CUT_OFF_TIMEOUT):
-            await kafka.close()
-
-
-def _tasks_of(
-    client: AIOKafkaConsumer | AIOKafkaProducer, kafka: AIOKafkaClient
-) -> set[asyncio.Task[object]]:
-    """Those that run a method of the client or of its parts: aiokafka keeps no list of them."""
-    parts = [client, kafka]
     if isinstance(client, AIOKafkaProducer):
-        parts += [client._sender, client._message_accumulator]
+        await cut_off(client.client, client, client._sender, client._message_accumulator)
     else:
-        parts += [client._coordinator, client._fetcher]
-    parts = [part for part in parts if part is not None]
-
-    def is_ours(task: asyncio.Task[object]) -> bool:
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        runner = frame.f_locals.get("self") if frame else None
-        return any(runner is part for part in parts)
-
-    return {task for task in asyncio.all_tasks() if is_ours(task)}
+        await cut_off(client._client, client, client._coordinator, client._fetcher)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
@@ -53,28 +54,32 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
                 stopped = True
     finally:
         if not stopped:
-            await _cut_off(consumer)
+            await cut_off(consumer._client, consumer, consumer._coordinator, consumer._fetcher)
 
 
-async def _cut_off(consumer: AIOKafkaConsumer) -> None:
-    """Ends the tasks that a stop in vain has left, which would connect anew, and the connections.
+async def cut_off(client: AIOKafkaClient, *parts: object) -> None:
+    """Ends what a stop in vain has left of `client` and of the `parts` that use it: the tasks, which
+    would connect anew (aiokafka keeps no list of them), and the connections.
 
     Those get no last word: one that nobody reads would never be closed otherwise.
     """
-    parts = [part for part in (consumer._coordinator, consumer._fetcher, consumer._client) if part]
-
-    def is_its(task: asyncio.Task[Any]) -> bool:
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        runner = frame.f_locals.get("self") if frame else None
-        return any(runner is part for part in parts)
-
-    if at_work := {task for task in asyncio.all_tasks() if is_its(task)}:
-        for task in at_work:
-            task.cancel()
+    at_work = {task for task in asyncio.all_tasks() if _runs_method_of(task, client, *parts)}
+    for task in at_work:
+        task.cancel()
+    if at_work:
         await asyncio.wait(at_work, timeout=CUT_OFF_TIMEOUT)
-    for connection in consumer._client._conns.values():
+    for connection in client._conns.values():
         if transport := connection._protocol._transport:
             transport.abort()
+    with suppress(*KAFKA_FAULTS):
+        async with asyncio.timeout(CUT_OFF_TIMEOUT):
+            await client.close()
+
+
+def _runs_method_of(task: asyncio.Task[Any], *owners: object) -> bool:
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    runner = frame.f_locals.get("self") if frame else None
+    return runner is not None and any(runner is owner for owner in owners)
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[Partition]:

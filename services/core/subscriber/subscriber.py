@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 EVENT_TOPICS = (INFLUENCER_TOPIC, MEDIA_TOPIC, CONTENT_TOPIC)
 RESTART_DELAY = 0.5
-JOIN_TIMEOUT = 15.0
+JOIN_PATIENCE = 1.5
+"""Times as long as the group waits for a member that is gone."""
 WAITS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHECK_INTERVAL = 0.5
 WATCH_INTERVAL = 2.0
@@ -253,7 +254,7 @@ class Subscriber(Generic[Effects]):
 
     async def _serve(self, source: Source, rebalance: Rebalance) -> None:
         # A consumer may lose its way into the group without a word, as when a broker restarts.
-        async with asyncio.timeout(JOIN_TIMEOUT):
+        async with asyncio.timeout(JOIN_PATIENCE * self._session_timeout):
             await rebalance.assigned.wait()
         checked = 0.0
         while not self._stopping.is_set():

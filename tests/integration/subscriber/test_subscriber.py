@@ -254,7 +254,7 @@ async def test_a_consumer_that_never_gets_into_the_group_is_replaced(
             subscribe(consumer, *arguments, **options)
 
     monkeypatch.setattr(AIOKafkaConsumer, "subscribe", subscribe_later)
-    monkeypatch.setattr(subscriber_module, "JOIN_TIMEOUT", 2.0)
+    monkeypatch.setattr(subscriber_module, "JOIN_PATIENCE", 0.2)
     async with book.subscriber:
         await book.has(events)
     assert len(consumers) == 2
