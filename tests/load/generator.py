@@ -123,6 +123,7 @@ class Clients:
         self._statuses: Counter[int] = Counter()
         self._outcome = Outcome()
         self._answered = asyncio.Event()
+        self.begun = asyncio.Event()
         self._until = 0.0
 
     async def run(self) -> Outcome:
@@ -182,6 +183,8 @@ class Clients:
     def answered(self, connection: Connection, head: bytes, body: bytes) -> None:
         status, now = int(head[9:12]), self._loop.time()
         self._statuses[status] += 1
+        if self._statuses.total() == self._offer.connections:
+            self.begun.set()
         self._outcome.latencies.setdefault(str(status), []).append(now - connection.due)
         if status == 202:
             self._outcome.jobs.append(orjson.loads(body)["jobId"])
@@ -211,8 +214,9 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def offered(offer: Offer) -> Outcome:
-    """What became of `offer`, made by a process of its own."""
+async def offered(offer: Offer, begun: asyncio.Event | None = None) -> Outcome:
+    """What became of `offer`, made by a process of its own; `begun` is set once it has had as many
+    answers as it has connections."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -220,14 +224,29 @@ async def offered(offer: Offer) -> Outcome:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate(orjson.dumps(asdict(offer)))
-    assert process.returncode == 0
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(orjson.dumps(asdict(offer)))
+    process.stdin.write_eof()
+    async with asyncio.timeout(offer.seconds + 2 * ANSWERED_WITHIN):
+        await process.stdout.readline()
+        if begun:
+            begun.set()
+        told = await process.stdout.read()
+        assert await process.wait() == 0
     return Outcome(**orjson.loads(told))
 
 
 async def _main() -> None:
-    outcome = await Clients(Offer(**orjson.loads(sys.stdin.read()))).run()
-    sys.stdout.buffer.write(orjson.dumps(asdict(outcome)))
+    """One line when all is under way, then the outcome."""
+    clients = Clients(Offer(**orjson.loads(sys.stdin.read())))
+    running = asyncio.create_task(clients.run())
+    begun = asyncio.create_task(clients.begun.wait())
+    await asyncio.wait({running, begun}, return_when=asyncio.FIRST_COMPLETED)
+    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(orjson.dumps(asdict(await running)))
+    begun.cancel()
 
 
 if __name__ == "__main__":

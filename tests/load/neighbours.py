@@ -11,6 +11,7 @@ from tests.load.generator import IDS, Offer, Outcome, offered
 from tests.load.overload import creating
 
 NOISY_CONNECTIONS = 64
+BEGINS_WITHIN = 15.0
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ async def neighbours(quiet: Offer, noisy: Offer, rounds: int) -> list[Pair]:
 
 async def _pair(quiet: Offer, noisy: Offer) -> Pair:
     alone = await offered(quiet)
-    noise = asyncio.create_task(offered(noisy))
-    await asyncio.sleep(1.0)  # it is at full blast by then
+    at_full_blast = asyncio.Event()
+    noise = asyncio.create_task(offered(noisy, at_full_blast))
+    async with asyncio.timeout(BEGINS_WITHIN):
+        await at_full_blast.wait()
     beside = await offered(quiet)
     return Pair(alone, beside, await noise)
 

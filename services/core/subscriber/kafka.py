@@ -58,10 +58,10 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def cut_off(client: AIOKafkaClient, *parts: object) -> None:
-    """Ends what a stop in vain has left of `client` and of the `parts` that use it: the tasks, which
-    would connect anew (aiokafka keeps no list of them), and the connections.
+    """Ends what a stop in vain has left of `client` and of the `parts` that use it.
 
-    Those get no last word: one that nobody reads would never be closed otherwise.
+    That is the tasks, which would connect anew (aiokafka keeps no list of them), and connections.
+    These get no last word: one that nobody reads would never be closed otherwise.
     """
     at_work = {task for task in asyncio.all_tasks() if _runs_method_of(task, client, *parts)}
     for task in at_work:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.ids import Prefix
 from services.api.application import ROUTES, Route
+from services.api.handlers import uploads
 from services.core.controlplane import revoke_key
 from services.core.domain.commands import CancelJob
 from tests.integration.api.calling import Answer, Caller
@@ -114,8 +115,9 @@ async def test_with_its_scope_alone_a_route_answers(
     )
     body = things.body(route)
     answer = await sent(colleague, route, things.path(route), body)
-    if answer.status == 415 and body is None:
-        pytest.skip("needs a body, which its own tests have")
+    if route.handler is uploads.finalize_upload:  # past its scope; it needs an upload
+        assert answer.status == 415, answer
+        return
     assert answer.status < 300, answer
     if route.method == "GET" and "json" in answer.headers["Content-Type"]:
         assert answer.headers["Cache-Control"] == "private, no-cache"
