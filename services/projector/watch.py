@@ -20,6 +20,7 @@ from services.core.freshness import UNKNOWN, Freshness, FreshnessMeter
 from services.core.postgres import Pool, acquire
 from services.core.readmodel.health import read_upkeep, report_freshness
 from services.core.readmodel.positions import Partition, read_positions
+from services.core.subscriber.kafka import partition_numbers
 from services.projector.status import ProjectorStatus
 
 INTERVAL = 2.0
@@ -48,6 +49,7 @@ class Watch:
         clock: Clock = system_clock,
     ) -> None:
         self._pool = pool
+        self._topics = topics
         self._status = status
         self._stuck_after = stuck_after
         self._replica = replica or uuid4().hex
@@ -78,7 +80,7 @@ class Watch:
         """What is wrong with Kafka; measures on the way."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                await consumer.topics()
+                await partition_numbers(consumer._client, self._topics)
             await self._measure(consumer)
         except (KafkaError, OSError, TimeoutError) as fault:
             self._status.judge(UNKNOWN)

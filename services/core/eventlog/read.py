@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.core.eventlog.connection import kafka_options
-from services.core.subscriber.kafka import cut_off
+from services.core.subscriber.kafka import cut_off, partition_numbers
 
 FETCH_MAX_BYTES = 50 * 1024 * 1024
 START_GRACE = 0.3
@@ -45,11 +45,10 @@ def committed_consumer(
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     """The topic's partitions, in order; empty when there is no such topic.
 
-    `consumer` is started.
+    `consumer` is started. Raises KafkaError.
     """
-    await consumer._client.force_metadata_update()
-    partitions = consumer._client.cluster.partitions_for_topic(topic) or set()
-    return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+    existing = await partition_numbers(consumer._client, [topic])
+    return [TopicPartition(topic, number) for number in existing.get(topic, ())]
 
 
 async def start_client(

@@ -7,8 +7,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.metadata import MetadataRequest
 
 from .faults import TopicMissing
 from .places import Partition, Start, StreamKey
@@ -83,15 +84,41 @@ def _runs_method_of(task: asyncio.Task[Any], *owners: object) -> bool:
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[Partition]:
-    """The partitions of `topics`. Raises TopicMissing."""
-    await consumer._client.force_metadata_update()
-    found: list[Partition] = []
-    for topic in topics:
-        numbers = consumer._client.cluster.partitions_for_topic(topic)
-        if not numbers:
-            raise TopicMissing(topic)
-        found.extend(Partition(topic, number) for number in sorted(numbers))
-    return found
+    """The partitions of `topics`. Raises TopicMissing and KafkaError."""
+    existing = await partition_numbers(consumer._client, topics)
+    missing = [topic for topic in topics if topic not in existing]
+    if missing:
+        raise TopicMissing(missing[0])
+    return [Partition(topic, number) for topic in topics for number in existing[topic]]
+
+
+async def partition_numbers(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, list[int]]:
+    """Of those of `topics` that there are, the numbers of their partitions, in order.
+
+    Asks about these alone. A client that has not subscribed yet asks about all topics of the
+    cluster by itself, which may have thousands of others, each time its metadata are refreshed.
+    Makes none that is missing, also where brokers do for whoever asks. Raises KafkaError.
+    """
+    request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
+    response = await _of_any_broker(client, request)
+    for code, topic, *_ in response.topics:
+        if code == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(topic)
+    return {
+        topic: sorted(number for _, number, *_ in partitions)
+        for code, topic, _, partitions in response.topics
+        if not code and partitions
+    }
+
+
+async def _of_any_broker(client: AIOKafkaClient, request: MetadataRequest) -> Any:
+    fault: KafkaError = KafkaConnectionError("no broker is known")
+    for broker in client.cluster.brokers():
+        try:
+            return await client.send(broker.nodeId, request)
+        except KafkaError as of_this_one:
+            fault = of_this_one
+    raise fault
 
 
 async def partition_of_stream(consumer: AIOKafkaConsumer, stream: StreamKey) -> Partition:

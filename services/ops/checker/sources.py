@@ -9,6 +9,7 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from services.ops.checker.facts import TOPICS, DatabaseContents, LogContents, Record, Rows
 
@@ -137,8 +138,10 @@ async def _finished(
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
-    await consumer._client.force_metadata_update()
-    found = consumer._client.cluster.partitions_for_topic(topic)
+    client = consumer._client
+    request = MetadataRequest([topic], allow_auto_topic_creation=False)
+    response = await client.send(client.get_random_node(), request)
+    found = [number for _, _, _, partitions in response.topics for _, number, *_ in partitions]
     if not found:
         raise SourceUnavailable(f"kafka: there is no topic {topic}")
     return sorted(found)

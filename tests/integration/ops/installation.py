@@ -69,6 +69,24 @@ class Installation:
         out, err = await process.communicate()
         return Answer(process.returncode or 0, out.decode(), err.decode())
 
+    @asynccontextmanager
+    async def ctl_at_work(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """`influencerctl`, its output in a pipe; ended with the block, whatever happens in it.
+
+        It holds the database, which others are copied from.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.ops", *arguments),
+            env={**os.environ, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
 
 def invoked(
     arguments: Sequence[str], environment: Mapping[str, str | None], typed: str | None = None

@@ -181,18 +181,16 @@ async def test_for_people_a_line_an_event(sound: Installation, history: History)
 
 
 async def test_following_shows_what_comes_later(empty: Installation) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.ops", "events", "tail", "--from-beginning", "--json"),
-        *("--limit", "2"),
-        env=empty.environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with AIOKafkaProducer(bootstrap_servers=empty.bootstrap_servers) as producer:
+    following = ("events", "tail", "--from-beginning", "--json", "--limit", "2")
+    async with (
+        empty.ctl_at_work(*following) as process,
+        AIOKafkaProducer(bootstrap_servers=empty.bootstrap_servers) as producer,
+    ):
         for partition in (0, 1):
             await producer.send_and_wait(
                 empty.topics.influencer, b"damaged [/]", None, partition, headers=[("ce_id", b"x")]
             )
-    out, _ = await process.communicate()
+        out, _ = await process.communicate()
     assert process.returncode == 0
     assert out.count(b"\n") == 2
     shown = await empty.ctl("events", "tail", "--no-follow")

@@ -1,9 +1,7 @@
 """`influencerctl lag`: exact counts, and no count at all when it can't be had."""
 
 import asyncio
-import os
 import signal
-import sys
 from itertools import count as count_from
 from uuid import uuid4
 
@@ -98,18 +96,14 @@ async def test_how_far_an_import_was_is_no_lag(empty: Installation) -> None:
 
 
 async def test_watching_it(sound: Installation) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.ops", "lag", "--watch", "--every", "0.1", "--json"),
-        env={**os.environ, **sound.environment},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    for _ in range(3):
-        measured = orjson.loads(await process.stdout.readline())
-        assert measured["consumers"]["projector"]["behind"] == 0
-    assert measured["consumers"]["projector"]["readsPerSecond"] == 0.0
-    process.send_signal(signal.SIGINT)
-    await process.communicate()
+    async with sound.ctl_at_work("lag", "--watch", "--every", "0.1", "--json") as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            measured = orjson.loads(await process.stdout.readline())
+            assert measured["consumers"]["projector"]["behind"] == 0
+        assert measured["consumers"]["projector"]["readsPerSecond"] == 0.0
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
     assert process.returncode == 130
 
 

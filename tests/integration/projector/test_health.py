@@ -10,6 +10,8 @@ import asyncpg
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
 
 from deploy.local.kafka import LocalKafka
 from deploy.local.stack import Stack, cache_directory
@@ -62,6 +64,37 @@ async def starving(tmp_path: Path) -> AsyncIterator[StarvingProxy]:
             yield proxy
         finally:
             await asyncio.to_thread(kafka.kill)
+
+
+async def test_it_does_not_ask_about_the_topics_of_others(
+    log: Log,
+    stack: Stack,
+    topics: TopicNames,
+    pool: Pool,
+    models: ReadModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cluster may have thousands, and what is said of each has to be read."""
+    asked: list[list[str] | None] = []
+    send = AIOKafkaConnection.send
+
+    def noted(connection: AIOKafkaConnection, request: Any, **options: Any) -> Any:
+        if isinstance(request, MetadataRequest):
+            asked.append(request._topics)
+        return send(connection, request, **options)
+
+    await log.write(history())
+    monkeypatch.setattr(AIOKafkaConnection, "send", noted)
+    async with projecting(pool, stack.bootstrap_servers, topics) as projector:
+        await models.has_rows("events", 8)
+        await comes_to_be(projector, "fresh")
+        begun = len(asked)
+
+        async def watched_again() -> bool:
+            return len(asked) > begun + 1
+
+        await eventually("it has looked again", watched_again)
+    assert all(named is not None and set(named) <= set(topics.events) for named in asked)
 
 
 async def test_a_consumer_that_gets_no_records_is_replaced(
