@@ -22,7 +22,7 @@ from jgo.maven import Artifact, MavenContext, PythonResolver
 from deploy.local.errors import CorruptDownloadError, RegistryUnreachableError
 from deploy.local.process import raise_if_disk_full
 
-KAFKA_VERSION = "4.3.1"
+KAFKA_VERSION = "4.0.2"
 ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
 LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 SYSTEM_CERTIFICATES = (
