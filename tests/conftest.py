@@ -1,6 +1,9 @@
 """Real Postgres and real Kafka, started once per run; a database and topics of its own per test."""
 
 import asyncio
+import gc
+import tracemalloc
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -15,6 +18,23 @@ from services.ops.migrations import migrate
 from tests.topics import OF_THIS_RUN, RUN, delete_topics, new_topic_names
 
 TEMPLATE = f"influencer_template_{RUN}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names what only the end of the run lets go of.
+
+    What a test leaves open fails the test that is under way when it is found. This is found when
+    there is none any more, and to raise it here would fail a run without a word of where to look.
+    """
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+    for warning in left_open:
+        terminalreporter.write_line(f"left open until the end of the run: {warning.message}")
+        if warning.source is not None and (
+            place := tracemalloc.get_object_traceback(warning.source)
+        ):
+            terminalreporter.write_line("\n".join(place.format()))
 
 
 @pytest.fixture(scope="session")
