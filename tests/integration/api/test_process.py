@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from services.core.postgres import acquire
 from services.core.readmodel.health import report_freshness
 from tests.integration.api.calling import Caller, new_caller
 from tests.integration.api.serving import HOST, Service
+from tests.processes import at_work
 from tests.waiting import eventually
 
 NOWHERE = f"{HOST}:9"
@@ -36,22 +35,15 @@ def environment(database_url: str, media: Path) -> dict[str, str]:
     }
 
 
-@asynccontextmanager
-async def process(variables: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    started = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
+def process(
+    variables: dict[str, str],
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return at_work(
         "services.api",
         env=variables,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-            await started.wait()
 
 
 async def stopped(running: asyncio.subprocess.Process) -> tuple[int, str]:

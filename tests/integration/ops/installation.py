@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from services.core.eventlog.topics import TopicNames
 from services.ops.__main__ import ctl
 from tests.conftest import database_named
+from tests.processes import at_work
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,12 @@ class Installation:
         out, err = await process.communicate()
         return Answer(process.returncode or 0, out.decode(), err.decode())
 
-    @asynccontextmanager
-    async def ctl_at_work(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """`influencerctl`, its output in a pipe; ended with the block, whatever happens in it.
-
-        It holds the database, which others are copied from.
-        """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.ops", *arguments),
-            env={**os.environ, **self.environment},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
+    def ctl_at_work(
+        self, *arguments: str
+    ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+        """`influencerctl`, its output in a pipe; as long as it runs, it holds the database."""
+        environment = {**os.environ, **self.environment}
+        return at_work("services.ops", *arguments, env=environment, stdout=asyncio.subprocess.PIPE)
 
 
 def invoked(
