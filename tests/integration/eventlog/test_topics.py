@@ -1,15 +1,20 @@
-"""Tests leave nothing on a Kafka that goes on after them."""
+"""Topics come only from who creates them, and those of tests go again."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.cluster import ClusterMetadata
 
-from deploy.local.stack import Stack
+from deploy.local.kafka import LocalKafka
+from deploy.local.stack import Stack, cache_directory
 from services.core.errors import DependencyUnavailable
 from services.core.eventlog import topics as topics_module
+from services.core.eventlog.read import committed_consumer, partitions_of
 from services.core.eventlog.topics import TopicNames, create_topics
+from services.ops.checker.sources import SourceUnavailable, read_log
 from tests.topics import delete_topics, new_topic_names
 from tests.waiting import eventually
 
@@ -64,6 +69,31 @@ async def test_a_cluster_without_a_controller_is_unavailable(
         await create_topics(
             stack.bootstrap_servers, new_topic_names(), shard_count=1, replication_factor=1
         )
+
+
+async def test_who_looks_for_a_topic_does_not_make_it(tmp_path: Path) -> None:
+    """Also where brokers make one for whoever asks: it would be configured as they like."""
+    making = {"auto.create.topics.enable": "true"}
+    kafka = LocalKafka(tmp_path / "kafka", cache=cache_directory(), settings=making)
+    await asyncio.to_thread(kafka.start)
+    try:
+        consumer = committed_consumer(kafka.bootstrap_servers)
+        await consumer.start()
+        try:
+            assert await partitions_of(consumer, "missing") == []
+            with pytest.raises(SourceUnavailable, match="there is no topic"):
+                await read_log(kafka.bootstrap_servers, "missing.")
+            assert await names_of(kafka.bootstrap_servers) == set()
+            await consumer._client.add_topic("asked.for")
+
+            async def is_made() -> bool:
+                return await names_of(kafka.bootstrap_servers) == {"asked.for"}
+
+            await eventually("this broker makes what is asked for", is_made)
+        finally:
+            await consumer.stop()
+    finally:
+        await asyncio.to_thread(kafka.kill)
 
 
 async def names_of(servers: str) -> set[str]:
